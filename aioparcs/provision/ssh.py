@@ -17,7 +17,7 @@ from aioparcs.errors import ClusterError
 from aioparcs.provision.known_hosts import NewKey
 from aioparcs.provision.plans.hosts import Host
 
-__all__ = ["Answer", "HostError", "Remote", "log_in"]
+__all__ = ["Answer", "HostError", "NotLetIn", "Remote", "log_in"]
 
 _CONNECT, _LOGIN = 10, 20  # seconds
 _ALIVE, _MISSED = 5, 3  # seconds between signs of life; after so many that were missed the host is lost
@@ -38,6 +38,10 @@ class HostError(ClusterError):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}{f'; {self.advice}' if self.advice else ''}"
+
+
+class NotLetIn(HostError):
+    """A host is there, and accepts no key of the user."""
 
 
 class Answer(NamedTuple):
@@ -195,7 +199,8 @@ async def log_in(host: Host, *, accept_new: bool = False) -> AsyncIterator[Remot
         accept_new: accept the key of a host that has none in known_hosts, and record it there.
 
     Raises:
-        HostError: it can't be reached, is not known, or does not let the user in.
+        HostError: it can't be reached, is not known, or its key can't be recorded.
+        NotLetIn: it does not let the user in.
     """
     given: dict[str, Any] = {
         name: value
@@ -204,51 +209,60 @@ async def log_in(host: Host, *, accept_new: bool = False) -> AsyncIterator[Remot
     }
     client = None
     try:
+        client = _client(host, given, accept_new=accept_new)
+        given["client_factory"] = lambda: client
         if accept_new:
-            client = _client(host, given)
-            given |= {"client_factory": lambda: client, "known_hosts": client.known}
-            if not client.knows(host.name, host.port):  # asyncssh would ask for an RSA key first
+            given["known_hosts"] = client.known
+            if not client.names(host.name, host.port):  # asyncssh would ask for an RSA key first
                 given["server_host_key_algs"] = "^ssh-ed25519"
         connection = await asyncssh.connect(
             host.name, connect_timeout=_CONNECT, login_timeout=_LOGIN, keepalive_interval=_ALIVE,
             keepalive_count_max=_MISSED, **given,
         )  # fmt: skip
-        if client and client.accepted:
-            client.record()
     except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: a key or a file that can't be read
-        raise _refused(host, error, accept_new=accept_new) from error
+        raise _refused(host, error, client.known_as if client else []) from error
     async with connection:
-        yield Remote(host, connection, client.accepted if client else "")
+        _record(host, client)
+        yield Remote(host, connection, client.accepted)
 
 
-def _client(host: Host, given: dict[str, Any]) -> NewKey:
+def _record(host: Host, client: NewKey) -> None:
+    try:
+        if client.accepted:
+            client.record()
+    except OSError as error:
+        reason = f"its new host key can't be recorded in {client.file}: {_reason(error)}"
+        raise HostError(host.name, reason, "make it a file that you may write") from error
+
+
+def _client(host: Host, given: dict[str, Any], *, accept_new: bool) -> NewKey:
     """Return a client that looks for the host's key in the files that ssh's configuration names."""
     options = asyncssh.SSHClientConnectionOptions(host=host.name, config=(), **given)  # (): the user's
     files = options.known_hosts  # none if ssh's configuration names none
-    return NewKey([str(file) for file in files] if isinstance(files, list) else [])
+    return NewKey([str(file) for file in files] if isinstance(files, list) else [], accept_new=accept_new)
 
 
-def _refused(host: Host, error: Exception, *, accept_new: bool) -> HostError:
+def _refused(host: Host, error: Exception, known_as: list[str]) -> HostError:
     port = f" -p {host.port}" if host.port else ""
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return _unverified(host, port, accept_new=accept_new)
+        return _unverified(host, port, known_as)
     if isinstance(error, asyncssh.PermissionDenied):
         user = f"{host.user}@" if host.user else ""
         advice = (
             f"ssh-copy-id{port} {user}{host.name}; or name another user, --user, or key, IdentityFile in ~/.ssh/config"
         )
-        return HostError(host.name, f"sshd does not let {host.user or 'you'} in: no key is accepted", advice)
+        return NotLetIn(host.name, f"sshd does not let {host.user or 'you'} in: no key is accepted", advice)
     return HostError(host.name, f"can't be reached by ssh: {_reason(error)}", "is it up, and is its port of sshd open?")
 
 
-def _unverified(host: Host, port: str, *, accept_new: bool) -> HostError:
-    name = f"'[{host.name}]:{host.port}'" if host.port else host.name
-    if accept_new:
-        advice = f"if it was reinstalled: ssh-keygen -R {name}, and compare the fingerprint; else do not log in there"
-        return HostError(host.name, "its host key is not the one in known_hosts", advice)
+def _unverified(host: Host, port: str, known_as: list[str]) -> HostError:
+    if known_as:
+        remove = " and ".join(f"ssh-keygen -R {shlex.quote(name)}" for name in known_as)
+        advice = f"if it was reinstalled: {remove}, and compare the fingerprint; else do not log in there"
+        return HostError(host.name, f"its host key is not the one in known_hosts for {', '.join(known_as)}", advice)
     advice = (
         f"if it is new: --accept-new, or ssh-keyscan{port} -H {host.name} >> ~/.ssh/known_hosts, and compare the "
-        f"fingerprint with the cloud's; if it was reinstalled: ssh-keygen -R {name} first"
+        "fingerprint with the cloud's"
     )
     return HostError(host.name, "its host key is not the one in known_hosts, or not there", advice)
 

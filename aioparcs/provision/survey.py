@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,11 +35,17 @@ class Survey(NamedTuple):
 
 
 @asynccontextmanager
-async def open_survey(hosts: Iterable[Host], *, accept_new: bool = False) -> AsyncIterator[Survey]:
-    """Log in to hosts and look at them, all at once; log out when the block is left. Nothing is changed."""
+async def open_survey(hosts: Iterable[Host], accept: Callable[[str, str], None] | None = None) -> AsyncIterator[Survey]:
+    """
+    Log in to hosts and look at them, all at once; log out when the block is left. Nothing is changed there.
+
+    Args:
+        hosts: the hosts.
+        accept: called with a host's name and the fingerprint of its new key, once that is recorded; None refuses it.
+    """
     hosts = list(hosts)
     async with AsyncExitStack() as stack:
-        results = await gather(_enter(stack, host, accept_new=accept_new) for host in hosts)
+        results = await gather(_enter(stack, host, accept) for host in hosts)
         found = [result for result in results if not isinstance(result, HostError)]
         lost = [result for result in results if isinstance(result, HostError)]
         remotes = {remote.host.name: remote for remote, _ in found}
@@ -61,8 +67,12 @@ async def gather(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T | HostError]
     return [task.result() for task in tasks]
 
 
-async def _enter(stack: AsyncExitStack, host: Host, *, accept_new: bool) -> tuple[Remote, HostFacts]:
-    remote = await stack.enter_async_context(log_in(host, accept_new=accept_new))
+async def _enter(
+    stack: AsyncExitStack, host: Host, accept: Callable[[str, str], None] | None
+) -> tuple[Remote, HostFacts]:
+    remote = await stack.enter_async_context(log_in(host, accept_new=accept is not None))
+    if accept and remote.accepted:
+        accept(host.name, remote.accepted)
     found = await remote.program("facts")
     skew = found["time"] - time.time()  # what the answer took on its way is far below what matters
     docker = None if found["sudo"] or "dockerd" not in found["commands"] else await _docker(remote)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from aioparcs.provision.plans.facts import ClusterFacts
 from aioparcs.provision.plans.hosts import Host
 from aioparcs.provision.plans.plan import Plan, Wishes, dials, leader, no_manager, plan_up, registry_of
 from aioparcs.provision.ports import try_ports
-from aioparcs.provision.ssh import HostError, Remote, log_in
-from aioparcs.provision.survey import Survey, open_survey
+from aioparcs.provision.ssh import HostError, NotLetIn, Remote, log_in
+from aioparcs.provision.survey import Survey, gather, open_survey
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "unknown_keys"]
 
 
 class Prepared(NamedTuple):
@@ -38,20 +38,23 @@ class Prepared(NamedTuple):
 
 
 @asynccontextmanager
-async def prepare(hosts: Iterable[Host], wishes: Wishes, *, accept_new: bool = False) -> AsyncIterator[Prepared]:
+async def prepare(
+    hosts: Iterable[Host], wishes: Wishes, accept: Callable[[str, str], None] | None = None
+) -> AsyncIterator[Prepared]:
     """
     Look at hosts and plan a cluster of them; log out when the block is left. Nothing is changed.
 
     Args:
         hosts: the hosts.
         wishes: what the user wants of the cluster beside them.
-        accept_new: accept the keys of hosts that have none in known_hosts, and record them there.
+        accept: called with the name of a host that has no key in known_hosts and the fingerprint of the one that was
+            recorded there; None refuses such hosts.
 
     Raises:
         HostError: a host is lost meanwhile.
         SettingError: Docker's configuration here can't be read.
     """
-    async with open_survey(hosts, accept_new=accept_new) as survey:
+    async with open_survey(hosts, accept) as survey:
         if problems := survey.problems or no_manager(survey.facts):
             yield Prepared(survey, Plan((*problems, *check_hosts(survey.facts)), (), ()), "")
             return
@@ -59,23 +62,26 @@ async def prepare(hosts: Iterable[Host], wishes: Wishes, *, accept_new: bool = F
         failures, taken = await try_ports(survey.remotes, dials(survey.facts, wishes), nodes)
         cluster = await _look(survey, wishes)
         plan = plan_up(survey.facts, failures, cluster, wishes)
-        if taken or (taken := await _unknown_keys(survey, plan.managers[0])):
+        if taken or (taken := await unknown_keys(survey.remotes[name].host for name in plan.managers)):
             plan = Plan((*plan.problems, *taken), plan.managers, ())
         yield Prepared(survey, plan, registry_of(survey.facts, wishes, cluster))
 
 
-async def _unknown_keys(survey: Survey, first: str) -> list[Problem]:
-    """Return a problem if only the inventory knows the leader's key: jobs log in there with those that ssh knows."""
-    host = survey.remotes[first].host
-    if not host.key:
-        return []
+async def unknown_keys(managers: Iterable[Host]) -> list[Problem]:
+    """Return the managers whose keys only the inventory knows, or that fail: jobs log in with those that ssh knows."""
+    found = await gather(_unknown_key(host) for host in managers if host.key)
+    problems = [Problem(one.url, one.reason, one.advice) if isinstance(one, HostError) else one for one in found]
+    return [problem for problem in problems if problem]
+
+
+async def _unknown_key(host: Host) -> Problem | None:
     try:
         async with log_in(host._replace(key="")):
-            return []
-    except HostError:
+            return None
+    except NotLetIn:
         text = f"jobs log in to this manager with the keys that ssh knows, and {host.key} is none of them"
         advice = f"in ~/.ssh/config: Host {host.name}, and below it: IdentityFile {host.key}; or ssh-add {host.key}"
-        return [Problem(host.name, text, advice)]
+        return Problem(host.name, text, advice)
 
 
 async def _look(survey: Survey, wishes: Wishes) -> ClusterFacts:

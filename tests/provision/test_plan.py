@@ -12,7 +12,7 @@ from aioparcs.cli.cluster import cluster
 from aioparcs.errors import SettingError
 from aioparcs.provision.plans import steps
 from aioparcs.provision.plans.facts import ClusterFacts, DockerFacts, HostFacts, Member, PortFailure
-from aioparcs.provision.plans.hosts import Host, parse_host
+from aioparcs.provision.plans.hosts import Host, add_hosts, parse_host
 from aioparcs.provision.plans.plan import Plan, Wishes, dials, no_manager, plan_up
 from tests.provision.facts import apply, bare
 
@@ -63,6 +63,13 @@ def test_workers_need_a_manager_that_is_there_or_is_wanted() -> None:
     assert not no_manager([*workers, bare(3)])
     members = apply([bare(1), bare(2)], plan([bare(1), bare(2)]))
     assert not no_manager([host._replace(role="worker") for host in members])
+
+
+def test_present_hosts_that_are_named_keep_user_and_port() -> None:
+    present = [Host("node1", "ada", 2222), Host("node2", "ada", 2222), Host("node3", "ada")]
+    named = [Host("node4", "eve"), Host("node1", key="key", role="manager"), Host("node2", "eve", 22)]
+    merged = [Host("node1", "ada", 2222, "key", role="manager"), Host("node2", "eve", 22), Host("node3", "ada")]
+    assert add_hosts(present, named) == [*merged, Host("node4", "eve")]
 
 
 def test_a_registry_of_the_user_needs_no_other() -> None:

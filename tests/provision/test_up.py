@@ -279,7 +279,9 @@ def _accept_new(network: Network, entries: list[str]) -> None:
     known.write_text("".join([entries[0], f"{changed} {key}\n", *entries[2:]]))
     refused = up(network, "--plan", "--accept-new")
     assert refused.returncode == 1
-    assert lines(refused.stdout, "failed") == [f"{second.address}: its host key is not the one in known_hosts"]
+    assert lines(refused.stdout, "failed") == [
+        f"{second.address}: its host key is not the one in known_hosts for {second.address}"
+    ]
     assert key in known.read_text()
     known.write_text("".join(entries))
 

@@ -136,8 +136,7 @@ async def _make(hosts: list[Host], wishes: Wishes, *, accept_new: bool, only_pla
     from aioparcs.provision.up import prepare
 
     with status("looking at the hosts" if only_plan else "making the cluster"):
-        async with prepare(hosts, wishes, accept_new=accept_new) as prepared:
-            _print_accepted(prepared)
+        async with prepare(hosts, wishes, _print_accepted if accept_new else None) as prepared:
             _print_facts(prepared)
             print_problems(prepared.plan.problems)
             if prepared.plan.fatal or (not only_plan and not await _carry_out(prepared)):
@@ -152,7 +151,7 @@ async def _make(hosts: list[Host], wishes: Wishes, *, accept_new: bool, only_pla
 
 @click.command(short_help="Add hosts to a cluster.", epilog=_ADD_EXAMPLES + EXIT_CODES)
 @click.argument("host", nargs=-1)
-@inventory_option("A file in TOML that names the hosts; those of the cluster are left out.")
+@inventory_option("A file in TOML that names the hosts; those of the cluster keep user and port unless it has others.")
 @click.option("--user", metavar="U",
               help="Who logs in, root or one who may use sudo without a password.  [default: as ssh does]")  # fmt: skip
 @accept_new_option
@@ -171,6 +170,7 @@ def add(host: tuple[str, ...], inventory: Path | None, user: str | None, accept_
 
 async def _add(fresh: list[Host], *, accept_new: bool, only_plan: bool) -> int:
     from aioparcs.provision.cluster import read_cluster
+    from aioparcs.provision.plans.hosts import add_hosts
     from aioparcs.provision.plans.plan import Wishes
     from aioparcs.swarm.engine.placement import network_name
 
@@ -180,8 +180,7 @@ async def _add(fresh: list[Host], *, accept_new: bool, only_plan: bool) -> int:
         raise click.ClickException(
             f"{cluster.leader}: aioparcs cluster up did not make this Swarm; use docker swarm join"
         )
-    named = {host.name: host for host in fresh}
-    hosts = [named.pop(host.name, host) for host in hosts] + list(named.values())
+    hosts = add_hosts(hosts, fresh)
     wishes = Wishes(network_name(), addresses=_addresses(hosts), only_hosts=True)
     return int(await _make(hosts, wishes, accept_new=accept_new, only_plan=only_plan) is None)
 
@@ -210,10 +209,8 @@ async def _carry_out(prepared: Prepared) -> bool:
     return not print_failures(await executor.carry_out(prepared.plan.stages))
 
 
-def _print_accepted(prepared: Prepared) -> None:
-    for name, remote in prepared.survey.remotes.items():
-        if remote.accepted:
-            print_line("done", f"{name}: accept its host key, {remote.accepted}, and record it in known_hosts")
+def _print_accepted(name: str, fingerprint: str) -> None:
+    print_line("done", f"{name}: accept its host key, {fingerprint}, and record it in known_hosts")
 
 
 def _print_facts(prepared: Prepared) -> None:

@@ -21,5 +21,5 @@ def inventory_option(text: str) -> Callable[[Command], Command]:
 
 def accept_new_option(command: Command) -> Command:
     """Add ``--accept-new``."""
-    text = "Accept the host keys of hosts that known_hosts does not have, and record them there."
+    text = "Accept the host keys of hosts that known_hosts does not have, and record them there, also with --plan."
     return click.option("--accept-new", is_flag=True, help=text)(command)

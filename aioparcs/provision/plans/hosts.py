@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aioparcs.errors import SettingError
 
-__all__ = ["MANAGER", "WORKER", "Host", "parse_host"]
+__all__ = ["MANAGER", "WORKER", "Host", "add_hosts", "parse_host"]
 
 MANAGER, WORKER = "manager", "worker"
 """The roles that a host can have in its Swarm."""
@@ -53,3 +54,11 @@ def parse_host(text: str, user: str | None = None) -> Host:
     if match is None or int(match["port"] or 1) not in range(1, 65536):
         raise SettingError(f"{text!r} does not name a host: [USER@]HOST[:PORT]")
     return Host(match["name"], match["user"] or user or "", int(match["port"] or 0))
+
+
+def add_hosts(present: Sequence[Host], named: Sequence[Host]) -> list[Host]:
+    """Return the hosts of a cluster, then new ones; those named keep user and port unless others are given."""
+    given = {host.name: host for host in named}
+    own = [(host, given.pop(host.name, host)) for host in present]
+    merged = [new._replace(user=new.user or host.user, port=new.port or host.port) for host, new in own]
+    return [*merged, *given.values()]
