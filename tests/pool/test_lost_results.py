@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from aioparcs import WorkerLost, wire
+from aioparcs.channel import read_unsent
 from tests.support.engines import CommandEngine
 from tests.support.jobs import job, module
 from tests.support.waiting import PATIENCE, until
@@ -22,11 +23,12 @@ MODULE = """
 import os, time
 from aioparcs import serve
 def pid(): return os.getpid()
+def several(item): return bytes(300)
 def large(path, item):
     with open(path, "a") as file: file.write(f"{item} ")
     while item == 0 and not os.path.exists(path + ".go"): time.sleep(0.001)
     return bytes(20_000)
-serve(large, pid)
+serve(large, pid, several)
 """
 
 
@@ -62,3 +64,14 @@ async def test_calls_whose_results_a_connection_loses_with_its_worker_are_not_ma
     lost = [item for item, outcome in enumerate(outcomes) if isinstance(outcome, WorkerLost)]
     assert lost
     assert all(isinstance(outcome, bytes) for item, outcome in enumerate(outcomes) if item not in lost)
+
+
+async def test_the_latest_results_are_logged_however_many_came_before_them(tmp_path: Path) -> None:
+    engine = CommandEngine(modules=module(tmp_path, "sends", MODULE))
+    async with job(engine=engine) as runner, runner.pool("sends", 1) as pool:
+        worker = await pool.submit(function="pid")
+        await pool.map(range(1000), function="several")  # more than the log has room for
+        (task,) = runner._job.registry.tasks.values()
+        os.kill(worker, signal.SIGKILL)
+        await until(lambda: task.unsent_results)
+        assert max(call_id for call_id, *_ in read_unsent(task.unsent_results) or ()) >= 1000

@@ -10,7 +10,8 @@ __all__ = ["ResultLog"]
 
 _HEAD = struct.Struct("=Q")
 _pack_into = _HEAD.pack_into
-# Two halves, of which each begins with the number of its bytes. Half of them hold more than a pool has under way. A
+# Two halves, of which each begins with the number of its bytes. The one that is full and the one that is being filled
+# have the latest results: some hundred small ones, at the least, or several hundred notes that a call was finished. A
 # launcher sends all of them in one datagram.
 _HALF = 24 << 10
 _SIZE = 2 * _HALF
@@ -18,7 +19,7 @@ _SIZE = 2 * _HALF
 
 class ResultLog:
     """
-    The latest results of calls: those that may not have left the process, and those that were sent before.
+    The latest results of calls: those that wait to leave the process together, and those that were sent before.
 
     What was sent may get lost, too: the kernel drops it when it closes a socket with something unread. The memory is
     shared with the process that forked the worker, which reads it when the worker is gone. So results may leave
@@ -43,8 +44,17 @@ class ResultLog:
         memory = mmap.mmap(-1, count * _SIZE)
         return [cls(memory, number) for number in range(count)]
 
-    def add(self, frame: bytes) -> bool:
-        """Write a small frame to the log, in the place of old ones; return False when there is no room for it."""
+    def add(self, frame: bytes, *, waits: bool) -> bool:
+        """
+        Write a small frame to the log, in the place of old ones.
+
+        Args:
+            frame: a result.
+            waits: whether it waits for others to leave with: until `mark_sent` nothing takes its place.
+
+        Returns:
+            False when there is no room for it.
+        """
         with self._lock:
             end = self._end + len(frame)
             if end > _HALF:
@@ -57,11 +67,11 @@ class ResultLog:
             # Last: the launcher, which reads it when this process is gone, finds whole frames only.
             _pack_into(self._memory, start, end - 8)
             self._end = end
-            self._is_unsent = True
+            self._is_unsent = self._is_unsent or waits
             return True
 
     def mark_sent(self) -> None:
-        """Note that all results have left the process: others may take their places."""
+        """Note that those that waited have left the process: others may take their places."""
         self._is_unsent = self._is_other_unsent = False
 
     def clear(self) -> None:

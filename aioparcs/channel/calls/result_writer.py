@@ -16,7 +16,7 @@ from aioparcs.channel.calls.result_log import ResultLog
 from aioparcs.channel.calls.server import CallServer
 from aioparcs.channel.error_codec import encode_error
 from aioparcs.errors import EncodeError, ParcsError
-from aioparcs.wire import FINISHED, FrameType
+from aioparcs.wire import FINISHED, REVOKED, FrameType
 
 __all__ = ["ResultWriter"]
 
@@ -70,28 +70,38 @@ class ResultWriter:
         if self._result_log:
             self._result_log.clear()
 
-    async def send(self, call_id: int, ok: bool | None, value: Any, name: str = "") -> None:
+    async def send(self, call_id: int, ok: bool, value: Any, name: str = "") -> None:
         """Send a result from the event loop, see `send_now`; ignore a caller that is gone."""
+        await self._send_or_error(call_id, ok, value, name, is_logged=False)
+
+    def post_revoked(self, call_id: int) -> None:
+        """Answer at once that a call is revoked: if this process dies of a later one, this one had not begun."""
+        error = encode_error(asyncio.CancelledError("it has not begun")) | {"type": REVOKED}
+        body, _ = codec.encode_result(call_id, False, error)
+        self._log(call_id, body, ())
+        self._server.connection.post_frame(FrameType.RESULT, body)
+
+    async def _send_or_error(self, call_id: int, ok: bool | None, value: Any, name: str, *, is_logged: bool) -> None:
         try:
             try:
-                await self._send(call_id, ok, value)
+                await self._send(call_id, ok, value, is_logged=is_logged)
             except EncodeError as error:
-                await self._send(call_id, False, encode_error(_of_result(error, name)))
+                await self._send(call_id, False, encode_error(_of_result(error, name)), is_logged=False)
         except ParcsError:
             pass
 
-    async def _send(self, call_id: int, ok: bool | None, value: Any) -> None:
+    async def _send(self, call_id: int, ok: bool | None, value: Any, *, is_logged: bool) -> None:
         body, buffers = codec.encode_result(call_id, ok, value, self._server.connection.extensions)
-        if ok is not None:  # else it is an item of a stream
+        if not is_logged:
             self._log(call_id, body, buffers)
         await self._server.connection.sender.send(FrameType.RESULT, body, buffers)
 
     def _log(self, call_id: int, body: bytes, buffers: tuple[Any, ...]) -> None:
-        """Write a result to the log: itself if it is small, else that it was made."""
+        """Write a result that leaves alone to the log: itself if it is small, else that it was made."""
         if self._result_log:
             if len(body) >= _SMALL or buffers:
                 body, _ = codec.encode_result(call_id, False, _ELSEWHERE)
-            self._result_log.add(_HEADS[len(body)] + body)
+            self._result_log.add(_HEADS[len(body)] + body, waits=False)
 
     def send_now(self, call_id: int, ok: bool, value: Any, name: str, *, last: bool) -> None:
         """
@@ -117,7 +127,7 @@ class ResultWriter:
             frame = _HEADS[size] + body
             with self._lock:
                 assert self._result_log
-                if self._result_log.add(frame):
+                if self._result_log.add(frame, waits=True):
                     self._postpone(frame, last)
                     return
         self._log(call_id, body, buffers)
@@ -225,10 +235,10 @@ class ResultWriter:
             pass  # the connection is lost; the loop meets the same error, and reports it
 
     async def _deliver(self, call_id: int, ok: bool | None, value: Any, name: str) -> None:
-        """Send a result after the unwritten bytes of the loop, or where only the loop can write, as with TLS."""
+        """Send a result after the unwritten bytes of the loop, or where only the loop can write; it is in the log."""
         await self._outbox.drain()
         self.flush()
-        await self.send(call_id, ok, value, name)
+        await self._send_or_error(call_id, ok, value, name, is_logged=True)
         await self._outbox.drain()
 
 

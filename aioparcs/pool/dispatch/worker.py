@@ -169,7 +169,7 @@ class PoolWorker:
     def close_spans(self, error: BaseException, unsent: Sequence[Result] | None = None) -> None:
         """End the spans of its calls: it is gone, and no more results than these will come."""
         if self.spans is not None:
-            self.spans.settle(unsent or ())
+            self.spans.settle(one for one in unsent or () if not is_missing(one))
             self.spans.close(error)
 
 

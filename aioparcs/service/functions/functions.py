@@ -80,7 +80,9 @@ class Functions:
         self._coroutine_calls = CoroutineCalls(served.by_name, served.wrapped, *parts)
         self._streams = StreamCalls(served, self._plain_calls, self._answers, self._replies, limits, spans)
         self._server.on_credit = self._streams.credit
-        self._revocations = Revocations(self._server, self._waiting, self._coroutine_calls, self._streams)
+        self._revocations = Revocations(
+            self._server, self._waiting, self._coroutine_calls, self._streams, self._answers
+        )
         self._loop = asyncio.get_running_loop()
         self._flushing: asyncio.TimerHandle | None = None
 

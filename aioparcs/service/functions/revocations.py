@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from aioparcs import codec
-from aioparcs.channel import REVOKED, CallServer, encode_error
+from aioparcs.channel import CallServer, ResultWriter
 from aioparcs.service.functions.coroutine_calls import CoroutineCalls
 from aioparcs.service.functions.streams import StreamCalls
 from aioparcs.service.functions.waiting_calls import WaitingCalls
-from aioparcs.wire import FrameType
 
 __all__ = ["Revocations"]
 
@@ -23,19 +19,26 @@ class Revocations:
         waiting: those that have not begun.
         coroutines: those that run and can be cancelled.
         streams: those that yield items.
+        results: answers the caller.
 
     Attributes:
         unwanted: revoked calls that are still on their way.
     """
 
     def __init__(
-        self, server: CallServer, waiting: WaitingCalls, coroutines: CoroutineCalls, streams: StreamCalls
+        self,
+        server: CallServer,
+        waiting: WaitingCalls,
+        coroutines: CoroutineCalls,
+        streams: StreamCalls,
+        results: ResultWriter,
     ) -> None:
         self.unwanted: set[int] = set()
         self._server = server
         self._waiting = waiting
         self._coroutines = coroutines
         self._streams = streams
+        self._results = results
         self._newest = -1
         self._has_revoked = False  # since other calls arrived
         server.on_cancel = self._cancel
@@ -60,7 +63,5 @@ class Revocations:
                 return
             self.unwanted.add(call_id)  # it is still on its way
         self._waiting.notify()
-        # At once: when this process dies of a later call, its caller must know that this one had not begun.
-        error = encode_error(asyncio.CancelledError("it has not begun")) | {"type": REVOKED}
-        self._server.connection.post_frame(FrameType.RESULT, codec.encode_result(call_id, False, error)[0])
+        self._results.post_revoked(call_id)
         self._has_revoked = True
