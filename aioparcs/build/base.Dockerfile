@@ -27,8 +27,6 @@ RUN set -eu; \
 
 FROM $BASE
 COPY --from=build /tree/ /
-ARG SOURCE_DATE_EPOCH
-RUN python -c "import aioparcs, runpy; runpy.run_path(aioparcs.__path__[0] + '/build/inventory.py', run_name='__main__')"
 # The folder is theirs: a program may write beside itself, as on any machine.
 RUN useradd --uid 1000 --create-home --shell /bin/sh parcs && install -d -o parcs -g parcs /parcs
 WORKDIR /parcs

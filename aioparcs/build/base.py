@@ -17,7 +17,7 @@ from aiodocker import Docker
 
 import aioparcs
 from aioparcs.build.dockerfile import DOCKERFILE, find_wheels, own_pip
-from aioparcs.build.image import BuiltImage, ImageBuild, times
+from aioparcs.build.image import BuiltImage, ImageBuild
 from aioparcs.build.transcript import BuildOutput
 from aioparcs.errors import BuildError
 from aioparcs.modules.images import WORKER, registry_address, wheel_folder
@@ -75,11 +75,7 @@ async def build_base(
         except (OSError, PackageNotFoundError) as error:
             raise BuildError(NAME, "", f"its wheels can't be read: {error}") from error
         content = await building.identify([packed.content, arguments], [python], needed=True)
-        labels = await building.provenance(Path(aioparcs.__file__).parent, VERSION, python)
-        arguments |= times()  # of no effect on what is in it, and so not on its hash
-        return await building.carry_out(
-            file, content, push=bool(address), tags=(tag,), arguments=arguments, labels=labels
-        )
+        return await building.carry_out(file, content, push=bool(address), tags=(tag,), arguments=arguments)
 
 
 def own_wheel() -> tuple[str, bytes]:

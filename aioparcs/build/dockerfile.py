@@ -52,9 +52,7 @@ _IMAGE = """
 FROM {base}
 USER 0
 RUN {add_user}
-{installed}ARG SOURCE_DATE_EPOCH
-RUN {inventory}
-COPY --chown={user} {module}/ /parcs/
+{installed}COPY --chown={user} {module}/ /parcs/
 WORKDIR /parcs
 USER {user}
 CMD ["python", "main.py"]
@@ -127,10 +125,7 @@ def write_dockerfile(base: str, needed: Requirements) -> str:
         loaded = _LOADED.format(base=base, packages=PACKAGES, sources=sources, requirements=requirements)
         installed = _INSTALLED
     add_user = json.dumps(["python", "-c", _ADD_USER.strip()])
-    inventory = json.dumps(["python", "-c", (files(__package__) / "inventory.py").read_text()])
-    image = _IMAGE.format(
-        base=base, add_user=add_user, installed=installed, inventory=inventory, module=MODULE, user=USER
-    )
+    image = _IMAGE.format(base=base, add_user=add_user, installed=installed, module=MODULE, user=USER)
     return (loaded + image).lstrip()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,7 +14,6 @@ from aiodocker import Docker, DockerError
 
 from aioparcs.build.daemon import stream
 from aioparcs.build.dockerfile import DOCKERFILE, pack_module
-from aioparcs.build.provenance import build_time, provenance_labels
 from aioparcs.build.transcript import BuildOutput, Transcript
 from aioparcs.errors import BuildError, StartError
 from aioparcs.modules.images import base_image, check_request, image_name, wheel_folder
@@ -25,7 +23,7 @@ from aioparcs.swarm.docker.client import wait_until
 from aioparcs.swarm.docker.images import inspect_image, registry_digest
 from aioparcs.swarm.engine.source import HASH_DIGITS
 
-__all__ = ["BuiltImage", "ImageBuild", "build", "times"]
+__all__ = ["BuiltImage", "ImageBuild", "build"]
 
 _REMOVAL = 10.0  # seconds that a step gets to end when its build is cut
 CONTENT = "io.aioparcs.content"  # the label with the hash of an image's inputs
@@ -115,19 +113,8 @@ class ImageBuild:
                 raise BuildError(self._module, "", error.reason) from error
             except (OSError, UnicodeDecodeError) as error:
                 raise BuildError(self._module, "", f"its folder can't be read: {error}") from error
-            own = (folder / DOCKERFILE).is_file()
-            content = await self.identify(packed.content, bases, needed=not own)
-            labels = await self.provenance(folder, content[:HASH_DIGITS], "" if own else base)
-            tags = (packed.tag, *([tag] if tag else []))
-            return await self.carry_out(
-                file, content, push=push, tags=tags, arguments={} if own else times(), labels=labels
-            )
-
-    async def provenance(self, folder: Path, version: str, base: str) -> dict[str, str]:
-        """Return the labels that say where an image comes from, see `provenance_labels`; "" for an unknown base."""
-        found = await inspect_image(self._docker, base) if base else None
-        digests = [text.partition("@")[2] for text in (found or {}).get("RepoDigests") or ()]
-        return await asyncio.to_thread(provenance_labels, folder, version, base, digests[0] if digests else "")
+            content = await self.identify(packed.content, bases, needed=not (folder / DOCKERFILE).is_file())
+            return await self.carry_out(file, content, push=push, tags=(packed.tag, *([tag] if tag else [])))
 
     async def identify(self, packed: object, bases: Sequence[str], *, needed: bool) -> str:
         """
@@ -148,8 +135,7 @@ class ImageBuild:
         *,
         push: bool,
         tags: Sequence[str],
-        arguments: Mapping[str, str],
-        labels: Mapping[str, str],
+        arguments: Mapping[str, str] | None = None,
     ) -> BuiltImage:
         """Build, tag and push what is not there yet; return the image."""
         reference = f"{self._name}:{content[:HASH_DIGITS]}"
@@ -157,7 +143,7 @@ class ImageBuild:
         digest = await self._published(reference) if push else None
         built = not there and digest is None
         if built:
-            await self._build(file, reference, {**labels, CONTENT: content}, arguments)
+            await self._build(file, reference, {CONTENT: content}, arguments or {})
         pushed = push and digest is None
         if pushed:
             digest = await self._push(reference)
@@ -273,8 +259,3 @@ class ImageBuild:
 
     def _transcript(self, image: str) -> Transcript:
         return Transcript(self._module, image, self.output)
-
-
-def times() -> dict[str, str]:
-    """Return the argument of a build by which its inventory has the time of `build_time`, if the user has chosen it."""
-    return {"SOURCE_DATE_EPOCH": str(build_time())} if os.environ.get("SOURCE_DATE_EPOCH") else {}

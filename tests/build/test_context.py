@@ -71,8 +71,8 @@ def test_a_module_without_requirements_is_copied_onto_its_base(module: Module) -
     files = sent(folder)
     dockerfile = re.sub(r"RUN \[.*\]\n", "RUN ...\n", files["Dockerfile"].decode())
     assert dockerfile == (
-        f"FROM {BASE}\nUSER 0\nRUN ...\nARG SOURCE_DATE_EPOCH\nRUN ...\nCOPY --chown=1000:1000 module/ /parcs/\n"
-        'WORKDIR /parcs\nUSER 1000:1000\nCMD ["python", "main.py"]\n'
+        f"FROM {BASE}\nUSER 0\nRUN ...\nCOPY --chown=1000:1000 module/ /parcs/\nWORKDIR /parcs\nUSER 1000:1000\n"
+        'CMD ["python", "main.py"]\n'
     )
     assert set(files) == {"Dockerfile", "module/main.py", "module/data/table.txt"}
     assert not (folder / "Dockerfile").exists()

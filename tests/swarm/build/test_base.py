@@ -38,7 +38,7 @@ def built(cluster: Cluster, wheels: Path, registry: str, command: list[str] = CO
     assert own
     words = [*command, "image", "build", "--from", own.base, "--wheels", str(wheels), "--registry", registry]
     done = subprocess.run(
-        words, env=ENVIRONMENT | cluster.environment, capture_output=True, text=True, timeout=240, check=False
+        words, env=ENVIRONMENT | cluster.environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import secrets
 import signal
 import socket
@@ -144,11 +143,6 @@ def test_an_unchanged_example_is_not_built_again(cluster: Cluster, build: Build)
     assert name == f"{cluster.registry}/factor"
     assert digest == f"{name}@{published(cluster, reference)}"
     config = inspect(cluster, reference)["Config"]
-    described = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
-    assert (described["base.name"], described["version"]) == (cluster.base, tag)
-    assert described["base.digest"].startswith("sha256:")
-    inventory = json.loads(output(cluster, reference, "cat", "/usr/share/sbom/image.spdx.json"))
-    assert {"aioparcs", "msgpack"} <= {package["name"] for package in inventory["packages"]}
     assert config["Labels"]["io.aioparcs.content"].startswith(tag)
     assert (config["WorkingDir"], config["Cmd"], config["User"]) == ("/parcs", ["python", "main.py"], "1000:1000")
 
@@ -170,7 +164,7 @@ def test_a_result_is_one_line_for_people(cluster: Cluster, module: Module) -> No
 def test_all_that_docker_prints_is_shown_with_verbose(build: Build, module: Module) -> None:
     folder = module()
     done = build(folder, "-v")
-    assert re.search(rf"{folder.name} \| Step 1/\d+ : FROM ", done.stderr)
+    assert f"{folder.name} | Step 1/8 : FROM " in done.stderr
 
 
 def test_a_module_runs_in_its_folder_as_an_ordinary_user(cluster: Cluster, build: Build, module: Module) -> None:
