@@ -103,8 +103,9 @@ async def _ps(name: str | None, as_json: bool) -> None:
     from aioparcs.swarm.jobs.jobs import find_jobs, sweep
 
     async with open_leader() as swarm:
-        for orphan in await sweep(swarm):
-            click.echo(f"removed what was left of job {orphan}", err=True)
+        swept = await sweep(swarm)
+        for line in (*(f"removed what was left of job {orphan}" for orphan in swept.jobs), *swept.failures):
+            click.echo(line, err=True)
         jobs = await find_jobs(swarm) if name is None else await named_jobs(swarm, [name])
         progress = await asyncio.gather(*(_progress(swarm, job) for job in jobs)) if as_json else []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
@@ -263,10 +264,16 @@ async def _remove_orphans() -> None:
 
     async with open_leader() as swarm:
         swept = await sweep(swarm)
-        for name in swept:
-            await wait_idle(swarm, name)
-            click.echo(f"removed what was left of job {name}")
-        if not swept:
+        for name in swept.jobs:
+            try:
+                await wait_idle(swarm, name)
+            except ClusterError as error:
+                swept.failures.append(str(error))
+            else:
+                click.echo(f"removed what was left of job {name}")
+        if swept.failures:
+            raise click.ClickException("; ".join(swept.failures))
+        if not swept.jobs:
             click.echo(f"no orphans on {swarm.leader.shown}")
 
 

@@ -26,11 +26,13 @@ from aioparcs.swarm.docker.credentials import is_configured
 __all__ = [
     "REQUEST",
     "STREAM",
+    "UNREACHABLE",
     "DockerEndpoint",
     "cluster_errors",
     "find_leader",
     "is_loopback",
     "open_docker",
+    "status_of",
     "to_cluster_error",
 ]
 
@@ -41,7 +43,7 @@ STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=600)
 
 LOCAL = "unix:///var/run/docker.sock"
 _SCHEMES = ("tcp", "http", "https", "unix", "ssh")
-_UNREACHABLE = 900  # aiodocker's status for "no connection"
+UNREACHABLE = 900  # aiodocker's status for "no connection"
 
 
 class DockerEndpoint(NamedTuple):
@@ -158,14 +160,19 @@ def cluster_errors(leader: DockerEndpoint, *, absent: bool = False) -> Iterator[
 
 def to_cluster_error(leader: DockerEndpoint, error: Exception) -> ClusterError:
     """Return the error for an exception of aiodocker or aiohttp: the address, Docker's message, and advice."""
-    status = getattr(error, "status", _UNREACHABLE)
+    status = getattr(error, "status", UNREACHABLE)
     if isinstance(error, TimeoutError):
         return ClusterError(leader.shown, f"no answer: {error}" if str(error) else "no answer", _advice(leader))
-    if status == _UNREACHABLE or not isinstance(error, aiodocker.DockerError):
+    if status == UNREACHABLE or not isinstance(error, aiodocker.DockerError):
         return ClusterError(leader.shown, f"can't be reached: {_bare(error)}", _advice(leader))
     if status == 503 and "swarm manager" in error.message:
         return ClusterError(leader.shown, error.message.strip(), "name a manager of the Swarm in LEADER_URL")
     return ClusterError(leader.shown, error.message.strip())
+
+
+def status_of(error: ClusterError) -> int:
+    """Return the HTTP status of a refused request, `UNREACHABLE` if none was answered, 0 for an error without one."""
+    return int(getattr(error.__cause__, "status", UNREACHABLE)) if error.__cause__ else 0
 
 
 def _from_address(url: str, source: str) -> DockerEndpoint:

@@ -1,4 +1,8 @@
-"""A job's secrets as secrets of the Swarm, which end with the job; each has its name as a label."""
+"""
+A job's secrets as secrets of the Swarm; each has its name as a label.
+
+They end with the job; those of a submitted runner, whose service mounts them, when its record is removed.
+"""
 
 from __future__ import annotations
 

@@ -5,19 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from typing import NamedTuple
 
 from aioparcs import deadlines
 from aioparcs.errors import ClusterError
 from aioparcs.swarm.docker.client import SwarmClient, wait_until
+from aioparcs.swarm.docker.endpoint import UNREACHABLE, status_of
 from aioparcs.swarm.docker.labels import JOB, ROLE, Role, stack
 from aioparcs.swarm.docker.records import SwarmSecret, SwarmService, SwarmTask
 from aioparcs.swarm.docker.task_state import node_names
 from aioparcs.swarm.jobs.files import find_holders, job_of_holder, remove_files
-from aioparcs.swarm.jobs.orphans import is_alive, leftover
+from aioparcs.swarm.jobs.orphans import Leftover, is_alive, leftover
 from aioparcs.swarm.jobs.view import SwarmJob, job_of, labels_of, view
 
-__all__ = ["find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
+__all__ = ["Swept", "find_jobs", "has_no_containers", "remove_job", "sweep", "wait_idle"]
+
+
+class Swept(NamedTuple):
+    """
+    What was done about jobs whose runner is gone.
+
+    Attributes:
+        jobs: the names of those of which something was removed.
+        failures: a line for each of which not all could be removed.
+    """
+
+    jobs: list[str]
+    failures: list[str]
 
 
 async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
@@ -121,9 +136,9 @@ async def has_no_containers(swarm: SwarmClient, job: str, role: Role | None = No
     return not await swarm.containers(job, role)
 
 
-async def sweep(swarm: SwarmClient) -> list[str]:
+async def sweep(swarm: SwarmClient) -> Swept:
     """
-    Remove what is left of jobs whose runner is gone; return the names of these jobs.
+    Remove what is left of jobs whose runner is gone; what can't be removed of one doesn't keep the others.
 
     Their containers have ended already, or end within seconds; this doesn't wait for them. See `leftover` for what
     counts.
@@ -131,21 +146,38 @@ async def sweep(swarm: SwarmClient) -> list[str]:
     Raises:
         ClusterError: the leader can't be asked.
     """
-    swept = []
+    swept = Swept([], [])
     for job in await find_jobs(swarm):
-        services, secrets, files = leftover(job, is_alive(job.identity), time.time())
-        await _remove_services(swarm, services)
-        await _remove_secrets(swarm, secrets)
-        if files:
-            await remove_files(swarm, job.name)
-        if services or secrets or files:
-            swept.append(job.name)
+        found = leftover(job, is_alive(job.identity), time.time())
+        try:
+            await _remove_leftover(swarm, job.name, found)
+        except ClusterError as error:
+            swept.failures.append(f"could not remove what is left of job {job.name}: {error.reason}")
+            if status_of(error) == UNREACHABLE:
+                break  # nor would it answer about the next one
+        else:
+            if any(found):
+                swept.jobs.append(job.name)
     return swept
 
 
+async def _remove_leftover(swarm: SwarmClient, job: str, found: Leftover) -> None:
+    await _remove_services(swarm, found.services)
+    await _remove_secrets(swarm, found.secrets)
+    if found.files:
+        await remove_files(swarm, job)
+
+
 async def _remove_services(swarm: SwarmClient, services: Iterable[SwarmService]) -> None:
-    await asyncio.gather(*(swarm.remove_service(service["ID"]) for service in services))
+    await _all_of(swarm.remove_service(service["ID"]) for service in services)
 
 
 async def _remove_secrets(swarm: SwarmClient, secrets: Iterable[SwarmSecret]) -> None:
-    await asyncio.gather(*(swarm.remove_secret(secret["ID"]) for secret in secrets))
+    await _all_of(swarm.remove_secret(secret["ID"]) for secret in secrets)
+
+
+async def _all_of(removals: Iterable[Awaitable[None]]) -> None:
+    """Wait for all removals, then raise the first error of them, if there is one."""
+    for failure in await asyncio.gather(*removals, return_exceptions=True):
+        if failure:
+            raise failure

@@ -43,6 +43,7 @@ def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
     Return the parts of a job that are no longer needed; none as long as that is not certain.
 
     A runner that was submitted to the cluster stays when it has ended, with its files: its log is what it was run for.
+    So do the secrets that it mounts, which Docker keeps as long as its service.
 
     Args:
         job: the job.
@@ -50,7 +51,7 @@ def leftover(job: SwarmJob, alive: bool | None, now: float) -> Leftover:
         now: the time, in seconds since 1970.
     """
     if job.runner_service:
-        return Leftover(job.worker_services, job.secrets) if job.runner_is_over else Leftover()
+        return Leftover(job.worker_services, job.workers_secrets) if job.runner_is_over else Leftover()
     unfetched = bool(job.files) and not job.has_kept_files
     if alive is not None:
         return Leftover() if alive else Leftover(job.services, job.secrets, unfetched)

@@ -113,6 +113,13 @@ class SwarmJob(NamedTuple):
         return tuple(service for service in self.services if not _is_runner(service))
 
     @property
+    def workers_secrets(self) -> tuple[SwarmSecret, ...]:
+        """Its secrets without those that the runner's Swarm service mounts."""
+        container = self.runner_service["Spec"]["TaskTemplate"]["ContainerSpec"] if self.runner_service else {}
+        mounted = {secret["SecretID"] for secret in container.get("Secrets") or ()}
+        return tuple(secret for secret in self.secrets if secret["ID"] not in mounted)
+
+    @property
     def runner_service(self) -> SwarmService | None:
         """The runner's Swarm service, if it was submitted to the cluster."""
         return next(filter(_is_runner, self.services), None)

@@ -26,7 +26,7 @@ def service(name: str = "parcs-j_echo-0", replicas: int = 2, role: str = "worker
             deadline: str = f"{NOW - 60:.0f}") -> dict[str, Any]:  # fmt: skip
     labels = {JOB: "j", ROLE: role, MODULE: module, DEADLINE: deadline, RUNNER: ELSEWHERE}
     spec = {"Name": name, "Labels": labels, "Mode": {"Replicated": {"Replicas": replicas}}}
-    return {"ID": f"id-of-{name}", "CreatedAt": CREATED, "Spec": spec}
+    return {"ID": f"id-of-{name}", "CreatedAt": CREATED, "Spec": spec | {"TaskTemplate": {"ContainerSpec": {}}}}
 
 
 def task(slot: int, state: str, code: int | None = None, of: str = "parcs-j_echo-0", wish: str = "") -> dict[str, Any]:
@@ -222,6 +222,12 @@ def test_of_a_submitted_runner_that_has_ended_the_rest_is_left_over_and_its_log_
     assert left(job(services, over, task(1, "running", 0))) == ([NAME], 1)
     assert left(job(services, runs, *ENDED)) == ([], 0)
     assert left(job(services, *ENDED)) == ([], 0)
+
+
+def test_the_secrets_that_a_submitted_runner_mounts_stay_with_its_log() -> None:
+    runner, over = service("parcs-j_runner", 1, "runner", module="main"), task(1, "complete", 0, "parcs-j_runner")
+    runner["Spec"]["TaskTemplate"]["ContainerSpec"]["Secrets"] = [{"SecretID": "s"}]
+    assert left(job([runner, service()], over)) == ([NAME], 0)
 
 
 # Whether a runner lives
