@@ -8,7 +8,16 @@ from collections.abc import Mapping
 
 from aioparcs.errors import SettingError
 
-__all__ = ["FOLDER", "RESERVED", "give_secrets", "given_secrets", "pass_secrets", "read_secrets", "secret"]
+__all__ = [
+    "FOLDER",
+    "RESERVED",
+    "check_name",
+    "give_secrets",
+    "given_secrets",
+    "pass_secrets",
+    "read_secrets",
+    "secret",
+]
 
 FOLDER = "/run/secrets"
 """Where Docker shows secrets to containers, as files."""
@@ -33,7 +42,7 @@ def secret(name: str) -> bytes:
     Raises:
         SettingError: there is none of that name; says which there are.
     """
-    _check_name(name)
+    check_name(name)
     given = given_secrets()
     if name in given:
         return given[name]
@@ -57,10 +66,11 @@ def read_secrets(values: Mapping[str, bytes | os.PathLike[str]]) -> dict[str, by
     """
     if not isinstance(values, Mapping):
         raise SettingError("secrets=: it must be a dict of names, and bytes or paths of files")
-    return {_check_name(name): _read(name, value) for name, value in values.items()}
+    return {check_name(name): _read(name, value) for name, value in values.items()}
 
 
-def _check_name(name: object) -> str:
+def check_name(name: object) -> str:
+    """Return the name of a secret; raise a `SettingError` if there can't be one of that name."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED:
         rule = f"at most 40 letters and digits, with . _ - between them, and not {' or '.join(RESERVED)}"
         raise SettingError(f"{name!r:.80} can't be the name of a secret: {rule}")

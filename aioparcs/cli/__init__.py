@@ -19,7 +19,7 @@ from aioparcs.cli.environment import enter, interpreter, needs_another
 from aioparcs.cli.execute import EX_INTERRUPTED, execute, terminable
 from aioparcs.cli.modules import Usage, find, roots, runners_there
 from aioparcs.cli.transfer.runner import check_there, run_with_files
-from aioparcs.credentials import give_secrets, read_secrets
+from aioparcs.credentials import check_name, give_secrets, read_secrets
 from aioparcs.display import Detail, open_display
 from aioparcs.errors import ParcsError, SettingError, StartError, quote_lines
 from aioparcs.files.names import FileNames
@@ -114,12 +114,17 @@ def _variables(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) ->
 
 
 def _secrets(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Path]:
-    files = {}
+    files: dict[str, Path] = {}
     for pair in pairs:
         name, _equals, file = pair.partition("=")
         if not name or not file:
             raise Usage(f"--secret {pair!r} is not NAME=FILE")
-        files[name] = Path(file)
+        if name in files:
+            raise Usage(f"--secret {name} is there twice, for {files[name]} and {file}; give each a name of its own")
+        try:
+            files[check_name(name)] = Path(file)
+        except SettingError as error:
+            raise Usage(f"--secret {pair!r}: {error}") from None
     return files
 
 

@@ -131,3 +131,19 @@ def test_a_secret_without_a_file_is_an_error_of_the_command_line(tmp_path: Path,
     done = execute([*COMMAND, "run", "runner", "--secret", pair], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    "pairs, reason",
+    [
+        (["key=a", "key=b"], "--secret key is there twice, for a and b; give each a name of its own"),
+        (["docker=a"], "--secret 'docker=a': 'docker' can't be the name of a secret"),
+        (["a/b=c"], "--secret 'a/b=c': 'a/b' can't be the name of a secret"),
+    ],
+)
+def test_names_of_secrets_are_checked_before_anything_is_done(tmp_path: Path, pairs: list[str], reason: str) -> None:
+    options = [word for pair in pairs for word in ("--secret", pair)]
+    done = execute([*COMMAND, "run", "nowhere", *options], tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert "nowhere" not in done.stderr
