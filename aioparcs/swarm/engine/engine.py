@@ -17,6 +17,7 @@ from aioparcs.errors import ClusterError, StartError
 from aioparcs.events import Notice
 from aioparcs.swarm.docker.client import SwarmClient, open_swarm, wait_until
 from aioparcs.swarm.docker.credentials import pull_auth_header
+from aioparcs.swarm.docker.endpoint import status_of
 from aioparcs.swarm.docker.labels import ROLE, RUNNER, Role, job_labels, runner_identity, stack
 from aioparcs.swarm.docker.records import SwarmNetwork
 from aioparcs.swarm.docker.secrets import create_secret, find_secrets, secret_name
@@ -44,6 +45,8 @@ __all__ = ["SwarmEngine"]
 
 # Seconds between two tries to remove what a job has on the Swarm.
 _REMOVAL_PAUSE = 0.5
+# Seconds beyond `LEADER_RETURN` for the answer to a try that has begun: a leader that was stopped goes on.
+_GRACE = 5.0
 
 
 class SwarmEngine:
@@ -238,22 +241,52 @@ class SwarmEngine:
             self._warn(f"containers are still ending; see docker stack ps {stack(job)}")
 
     async def _remove_services(self) -> None:
-        """Remove the services and the secrets; try again while the leader may come back, as when it is restarted."""
-        end, has_warned = monotonic() + deadlines.LEADER_RETURN, False
-        while True:
-            try:
-                for failure in await self._services.remove_all():
-                    raise failure  # the secret of a service that is there can't be removed
-                for name in self._created:
-                    await self._swarm.remove_secret(name)
-                return
-            except ClusterError as error:
-                if monotonic() > end:
-                    raise
-                if not has_warned:
-                    self._warn(f"{error}; trying again for {deadlines.LEADER_RETURN:g} s")
-                has_warned = True
-            await asyncio.sleep(_REMOVAL_PAUSE)
+        """
+        Remove the services and the secrets; try again while the leader may come back, as when it is restarted.
+
+        The time for that begins again with each that is gone: hundreds may take longer.
+        """
+        gone: set[str] = set()
+        loop = asyncio.get_running_loop()
+        failure: ClusterError | None = None
+
+        def removed(name: str) -> None:
+            if name not in gone:
+                gone.add(name)
+                silence.reschedule(loop.time() + deadlines.LEADER_RETURN + _GRACE)
+
+        try:
+            async with asyncio.timeout(deadlines.LEADER_RETURN + _GRACE) as silence:
+                while error := await self._try_to_remove(removed):
+                    if loop.time() > (silence.when() or 0.0) - _GRACE:
+                        raise error
+                    if not failure:
+                        self._warn(f"{error}; trying again for {deadlines.LEADER_RETURN:g} s")
+                    failure = error
+                    await asyncio.sleep(_REMOVAL_PAUSE)
+        except TimeoutError:
+            silent = f"no answer for {deadlines.LEADER_RETURN + _GRACE:g} s"
+            raise failure or ClusterError(self._swarm.leader.shown, silent) from None
+
+    async def _try_to_remove(self, removed: Callable[[str], None]) -> ClusterError | None:
+        """
+        Remove the services and the secrets; return an error if another try may succeed.
+
+        Raises:
+            ClusterError: Docker refuses.
+        """
+        try:
+            failures = await self._services.remove_all(removed)
+            for failure in sorted(failures, key=_is_refusal):
+                raise failure  # the secret of a service that is there can't be removed
+            for name in self._created:
+                await self._swarm.remove_secret(name)
+                removed(name)
+        except ClusterError as error:
+            if _is_refusal(error):
+                raise
+            return error
+        return None
 
     def _warn(self, text: str) -> None:
         self._job.events.publish(Notice(monotonic(), "swarm", text, is_warning=True))
@@ -294,6 +327,10 @@ class SwarmEngine:
             ContainerProgram() if spec.target is None else container_program(spec.target),
             self._secrets,
         )
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, ClusterError) and 400 <= status_of(error) < 500
 
 
 def _placements(spec: WorkerSpec, slot: int, first: int, count: int) -> list[Placement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aioparcs.errors import StartError
 from aioparcs.swarm.docker.client import SwarmClient
@@ -62,9 +63,18 @@ class JobServices:
         """Refuse to create more."""
         self._closed = True
 
-    async def remove_all(self) -> list[BaseException]:
-        """Remove all services, also those that are being created; return the failures."""
+    async def remove_all(self, removed: Callable[[str], None]) -> list[BaseException]:
+        """
+        Remove all services, also those that are being created; return the failures.
+
+        Args:
+            removed: called with the name of each that is gone.
+        """
         await asyncio.gather(*self._requests, return_exceptions=True)
-        removing = [self._swarm.remove_service(name) for name in self._names.values()]
-        results = await asyncio.gather(*removing, return_exceptions=True)
+
+        async def remove(name: str) -> None:
+            await self._swarm.remove_service(name)
+            removed(name)
+
+        results = await asyncio.gather(*map(remove, self._names.values()), return_exceptions=True)
         return [result for result in results if result is not None]

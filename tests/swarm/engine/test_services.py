@@ -45,7 +45,7 @@ async def test_a_cancelled_start_leaves_no_service() -> None:
     with pytest.raises(asyncio.CancelledError):
         await starting
     there.close()
-    removing = asyncio.create_task(there.remove_all())
+    removing = asyncio.create_task(there.remove_all(lambda name: None))
     await asyncio.sleep(0)
     assert not removing.done(), "the service is being created"
     leader.may_create.set()
@@ -59,7 +59,7 @@ async def test_a_closed_job_creates_nothing() -> None:
     there.close()
     with pytest.raises(StartError, match="its runner has ended"):
         await there.create(0, spec("a"), {})
-    assert await there.remove_all() == []
+    assert await there.remove_all(lambda name: None) == []
 
 
 async def test_all_are_removed_though_one_stays() -> None:
@@ -73,6 +73,8 @@ async def test_all_are_removed_though_one_stays() -> None:
     there.forget(0)
     assert leader.there == {"b", "c"}
     leader.stuck.add("b")
-    (failure,) = await there.remove_all()
+    removed: list[str] = []
+    (failure,) = await there.remove_all(removed.append)
     assert "b stays" in str(failure)
+    assert removed == ["c"]
     assert leader.there == {"b"}
