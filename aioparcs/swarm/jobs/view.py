@@ -115,8 +115,10 @@ class SwarmJob(NamedTuple):
     @property
     def workers_secrets(self) -> tuple[SwarmSecret, ...]:
         """Its secrets without those that the runner's Swarm service mounts."""
-        container = self.runner_service["Spec"]["TaskTemplate"]["ContainerSpec"] if self.runner_service else {}
-        mounted = {secret["SecretID"] for secret in container.get("Secrets") or ()}
+        if not self.runner_service:
+            return self.secrets
+        mounts = self.runner_service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or ()
+        mounted = {mount["SecretID"] for mount in mounts}
         return tuple(secret for secret in self.secrets if secret["ID"] not in mounted)
 
     @property
