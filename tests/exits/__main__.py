@@ -52,7 +52,7 @@ async def _turns(every: int) -> list[str]:
     runs: list[Run] = [
         lambda folder, way=way, turn=turn: turns.end_at(folder, way, turn)  # type: ignore[misc]  # its defaults
         for way in turns.WAYS
-        for turn in range(0, count, every)
+        for turn in range(1, count, every)  # the program begins in turn 0
     ]
     problems = await _all(runs)
     print(f"{len(runs)} ends of a runner of this machine, at {len(runs) // 2} of {count} turns of its loop")

@@ -22,7 +22,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     Attributes:
         turns: how many it has made.
-        fault: what happens.
+        fault: what happens; to be set in the first turn, so none can happen before that.
     """
 
     def __init__(self, at: int) -> None:
