@@ -123,16 +123,16 @@ class MachineFaults:
 @contextlib.contextmanager
 def small_disks(nodes: tuple[Node, ...]) -> Iterator[None]:
     """Mount small disks, which faults may fill, where nodes keep their containers: they have none now."""
-    mounted = []
-    try:
+    with contextlib.ExitStack() as stack:
         for node in nodes:
+            stack.callback(node.revive)
             node.kill()
             execute(*node.command, "mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", node.containers)
-            mounted.append(node)
+            stack.callback(_unmount, node)
+            stack.callback(node.kill)
             node.revive()
         yield
-    finally:
-        for node in mounted:
-            node.kill()
-            execute(*node.command, "umount", "--lazy", node.containers)
-            node.revive()
+
+
+def _unmount(node: Node) -> None:
+    execute(*node.command, "umount", "--lazy", node.containers)

@@ -16,7 +16,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from random import Random
 
 from tests.cluster import namespaces, network
@@ -37,23 +38,21 @@ _INNER, _OUTER = "chaos-inner", "chaos-outer"
 
 @contextmanager
 def disturbed(node: str, random: Random) -> Iterator[None]:
-    """Disturb a node's packets in the block."""
+    """Disturb a node's packets in the block; raise at its end what has failed in passing them on."""
     on_switch = ("ip", "-n", network.SWITCH, "link")
-    execute(*on_switch, "add", _OUTER, "type", "veth", "peer", "name", _INNER)
-    stop = threading.Event()
-    passing = threading.Thread(target=_pass_packets, args=(node, random, stop))
-    try:
+    with ExitStack() as stack:
+        stack.callback(network.set_port, node, forwards=True)
+        execute(*on_switch, "add", _OUTER, "type", "veth", "peer", "name", _INNER)
+        stack.callback(execute, *on_switch, "del", _OUTER)
         execute(*on_switch, "set", _OUTER, "master", network.BRIDGE, "up")
         execute(*on_switch, "set", _INNER, "up")
         network.set_port(node, forwards=False)
-        passing.start()
+        threads, stop = ThreadPoolExecutor(1), threading.Event()
+        stack.callback(threads.shutdown, wait=False)
+        passing = threads.submit(_pass_packets, node, random, stop)
+        stack.callback(passing.result, 30)
+        stack.callback(stop.set)
         yield
-    finally:
-        stop.set()
-        if passing.ident:
-            passing.join(30)
-        execute(*on_switch, "del", _OUTER)
-        network.set_port(node, forwards=True)
 
 
 def _pass_packets(node: str, random: Random, stop: threading.Event) -> None:
