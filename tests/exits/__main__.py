@@ -18,12 +18,13 @@ from pathlib import Path
 from tests.cluster import Cluster, down, up
 from tests.exits import docker_requests, gate, turns
 from tests.exits.moments import Moments, build
+from tests.exits.processes import Outcome
 from tests.support.live import Cluster as Swarm
 from tests.support.live import hide_swarm
 
 _AT_ONCE = 4
 
-Run = Callable[[Path], Awaitable[list[str]]]
+Run = Callable[[Path], Awaitable[Outcome]]
 
 
 def main() -> int:
@@ -54,8 +55,8 @@ async def _turns(every: int) -> list[str]:
         for way in turns.WAYS
         for turn in range(1, count, every)  # the program begins in turn 0
     ]
-    problems = await _all(runs)
-    print(f"{len(runs)} ends of a runner of this machine, at {len(runs) // 2} of {count} turns of its loop")
+    unmet, problems = await _all(runs)
+    print(f"{len(runs)} ends of a runner of this machine, at {len(runs) // 2} of {count} turns of its loop; {unmet}")
     return problems
 
 
@@ -67,24 +68,25 @@ async def _requests() -> list[str]:
         for way in gate.WAYS
         for step in steps
     ]
-    problems = await _all(runs)
-    print(f"{len(runs)} ends of a runner of the Swarm, at {len(steps)} requests to Docker: {', '.join(steps)}")
+    unmet, problems = await _all(runs)
+    print(f"{len(runs)} ends of a runner of the Swarm, at {len(steps)} requests to Docker: {', '.join(steps)}; {unmet}")
     return problems
 
 
-async def _all(runs: list[Run]) -> list[str]:
-    """Run some at once, each in a folder of its own; return all problems."""
-    room, problems = asyncio.Semaphore(_AT_ONCE), list[str]()
+async def _all(runs: list[Run]) -> tuple[str, list[str]]:
+    """Run some at once, each in a folder of its own; return how many were over before their step, and all problems."""
+    room = asyncio.Semaphore(_AT_ONCE)
 
-    async def run_one(run: Run) -> None:
+    async def run_one(run: Run) -> Outcome:
         async with room:
             with tempfile.TemporaryDirectory() as folder:
-                found = await run(Path(folder))
-            print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
-            problems.extend(found)
+                outcome = await run(Path(folder))
+            print(*outcome.problems, sep="\n", end="\n" if outcome.problems else "", file=sys.stderr)
+            return outcome
 
-    await asyncio.gather(*map(run_one, runs))
-    return problems
+    outcomes = await asyncio.gather(*map(run_one, runs))
+    unmet = sum(not outcome.is_met for outcome in outcomes)
+    return f"{unmet} were over before", [one for outcome in outcomes for one in outcome.problems]
 
 
 def _moments(count: int, seed: int) -> list[str]:

@@ -12,7 +12,7 @@ import psutil
 from tests.support.jobs import ENVIRONMENT, MODULES
 from tests.support.waiting import PATIENCE
 
-__all__ = ["PROGRAM", "Ended", "Family", "ended", "run_program", "start_program"]
+__all__ = ["PROGRAM", "Ended", "Family", "Outcome", "ended", "run_program", "start_program"]
 
 PROGRAM = Path(__file__).with_name("program.py")
 _VARIABLE = "EXITS_FAMILY"
@@ -75,6 +75,19 @@ class Ended(NamedTuple):
     code: int
     output: list[str]
     errors: str
+
+
+class Outcome(NamedTuple):
+    """
+    What came of a program that was to end at some step.
+
+    Attributes:
+        is_met: whether it was ended there; if not, it had fewer steps than the run that they were counted in.
+        problems: what is wrong with its end, and what is left of it.
+    """
+
+    is_met: bool
+    problems: list[str]
 
 
 async def run_program(family: Family, *arguments: str) -> Ended:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.exits.processes import Ended, Family, run_program
+from tests.exits.processes import Ended, Family, Outcome, run_program
 
 __all__ = ["WAYS", "end_at", "whole"]
 
@@ -22,14 +22,15 @@ async def whole(folder: Path) -> int:
     return int(ended.output[-1].split()[0])
 
 
-async def end_at(folder: Path, way: str, turn: int) -> list[str]:
-    """Run the program until a turn of its loop; return what is wrong with its end, and what is left of it."""
+async def end_at(folder: Path, way: str, turn: int) -> Outcome:
+    """Run the program until a turn of its loop; one that it never comes to leaves it its own end."""
     family = Family(folder)
     try:
         ended = await run_program(family, _MODULE, way, str(turn))
         # One that was cancelled has waited for all that it has started.
         left = [f"is left: {one}" for one in await family.left(_GONE if way == "kill" else 0.0)]
-        return [f"{way} at turn {turn}: {one}" for one in (*_problems(way, ended), *left)]
+        is_met = ended.code == _KILLED if way == "kill" else "cancelled" in ended.output
+        return Outcome(is_met, [f"{way} at turn {turn}: {one}" for one in (*_problems(way, ended), *left)])
     finally:
         family.end()
 
