@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from aioparcs.credentials import FOLDER
 from tests.exits.processes import Family
 from tests.support.jobs import MODULES
 
@@ -37,10 +38,10 @@ class _Container:
 
     async def run(self, family: Family, secrets: Path) -> None:
         container = self.service["Spec"]["TaskTemplate"]["ContainerSpec"]
-        variables = dict(one.split("=", 1) for one in container["Env"])
+        shown = {f"{FOLDER}/{one['File']['Name']}": secrets / one["SecretID"] for one in container.get("Secrets", ())}
+        named = dict(one.split("=", 1) for one in container["Env"])
+        variables = {name: str(shown.get(value, value)) for name, value in named.items()}
         variables |= {"PARCS_SLOT": str(self.slot)}
-        for secret in container.get("Secrets", ()):
-            variables["PARCS_TOKEN_FILE"] = str(secrets / secret["SecretID"])
         module = re.sub(r"^.*/|@.*$", "", container["Image"])
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, str(MODULES / module / "main.py"), env=family.environment | variables,

@@ -1,8 +1,8 @@
 """
 The runner that ends at some step: ``program.py MODULE`` on the Swarm, ``program.py MODULE WAY TURN`` on this machine.
 
-It starts a worker and a pool, and says on its standard output how far it is. A turn is one of its event loop: between
-two of them each of its tasks has gone on to its next await.
+It has a secret, starts a worker and a pool, and says on its standard output how far it is. A turn is one of its event
+loop: between two of them each of its tasks has gone on to its next await.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 
 from aioparcs import Runner, run
+from aioparcs.credentials import give_secrets
 
 MODULE = sys.argv[1]
 
@@ -67,6 +68,7 @@ async def until_turn(loop: CountingLoop, way: str) -> None:
 
 
 def main() -> None:
+    give_secrets({"password": b"hunter2"})
     if len(sys.argv) == 2:
         run(work)
         return

@@ -37,7 +37,7 @@ async def test_a_runner_of_the_swarm_leaves_nothing_whichever_request_it_ends_at
 
 @pytest.mark.parametrize(
     "way, step",
-    [("kill after", "POST /secrets/create 1"), ("kill before", "DELETE /services/* 1"), ("lose", "GET /tasks 1")],
+    [("kill after", "POST /secrets/create 2"), ("kill before", "DELETE /services/* 1"), ("lose", "GET /tasks 1")],
 )
 async def test_what_a_runner_of_the_swarm_leaves_at_any_request_is_swept(tmp_path: Path, way: str, step: str) -> None:
     assert await docker_requests.end_at(tmp_path / "job", way, step) == (True, [])
