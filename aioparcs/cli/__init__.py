@@ -250,6 +250,9 @@ def _check_page(page: str, where: str | None) -> None:
         raise Usage("--report writes its page here: with --on swarm use --record FILE, and aioparcs report FILE then")
     if not os.path.isdir(os.path.dirname(os.path.abspath(page))):
         raise Usage(f"--report {page}: there is no folder {os.path.dirname(page)}")
+    from aioparcs.cli.report import check_target
+
+    check_target(page, "<!")
 
 
 def _event_log() -> EventLog | None:

@@ -38,7 +38,7 @@ _WIDE = 1000  # columns where there is no terminal
 def diff(before: str, after: str) -> None:
     """Show the numbers of two recordings side by side: of the programs, and of each function.
 
-    A star marks a mean that differs by more than its spread in both; without one, chance may explain it.
+    A star marks a mean that differs by more than twice its spread in both; without one, chance may explain it.
     """
     from aioparcs.recording.comparison import compare
     from aioparcs.recording.history import history_of

@@ -17,7 +17,7 @@ __all__ = ["TEMPLATES", "command_line", "new"]
 # Folders of templates/, and what is in each.
 TEMPLATES = {
     "file": "a program that counts primes on several workers",
-    "pool": "a program that tries many guesses on all CPUs, and takes the results as they come",
+    "pool": "a program that tries many guesses on all CPUs, with a progress bar",
     "conversation": "a program that sends messages to its workers, and receives theirs",
     "crawler": "a program that fetches the pages of a site",
     "notebook": "a notebook, and the functions that its workers run",

@@ -116,16 +116,30 @@ def read(path: Path) -> Recording:
         raise click.ClickException(f"{path} can't be read: {error.strerror}") from None
 
 
-def write_text(target: str, text: str) -> None:
+def check_target(target: str, beginning: str) -> None:
     """
-    Write a file, or standard output for ``-``.
+    Check that a file may be written whose text begins so.
 
     Raises:
-        ClickException: it can't be written.
+        ClickException: it has something else, such as a program.
+    """
+    from aioparcs.recording.recorder import has_something_else
+
+    if has_something_else(target, beginning):
+        raise click.ClickException(f"{target} is there and is something else: remove it, or name another file")
+
+
+def write_text(target: str, text: str) -> None:
+    """
+    Write a file, or standard output for ``-``. One of the same kind is replaced, and nothing else is.
+
+    Raises:
+        ClickException: it can't be written, or has something else.
     """
     if target == "-":
         click.echo(text, nl=False)
         return
+    check_target(target, text[:2])
     try:
         Path(target).write_text(text, encoding="utf-8")
     except OSError as error:

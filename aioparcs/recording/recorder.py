@@ -34,7 +34,13 @@ from aioparcs.recording.full import FULL, OVER
 from aioparcs.settings import VERSION
 from aioparcs.transport import os_reason
 
-__all__ = ["Recorder", "begin", "program_name", "recorded"]
+__all__ = [
+    "Recorder",
+    "begin",
+    "has_something_else",
+    "program_name",
+    "recorded",
+]
 
 # A recording is complete up to the last second, whatever ends its program; pools publish calls within two at the most.
 _PERIOD, _MOST = 0.5, 1 << 16  # seconds; and bytes after which lines are written at once
@@ -180,12 +186,14 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
 
     Args:
         events: the bus.
-        path: the file, whose content is replaced.
+        path: the file. An earlier recording is replaced, and nothing else is.
         program: the program's name; by default that of its file.
 
     Raises:
-        SettingError: it can't be written.
+        SettingError: it can't be written, or has something else.
     """
+    if has_something_else(path, '{"'):
+        raise SettingError(f"{path} is there and is no recording: remove it, or name another file")
     try:
         file = open(path, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # the recorder closes it
     except OSError as error:
@@ -197,6 +205,17 @@ def recorded(events: EventBus, path: str, program: str = "") -> Iterator[None]:
         yield
     finally:
         recorder.close()
+
+
+def has_something_else(path: str, beginning: str) -> bool:
+    """Return whether there is a file that doesn't begin as one of its kind, and was named by mistake; not if empty."""
+    try:
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            return False
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return not file.read(len(beginning)).startswith(beginning)
+    except OSError:
+        return False  # the error of writing to it says more
 
 
 def program_name() -> str:

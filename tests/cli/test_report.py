@@ -59,6 +59,24 @@ def test_what_cannot_be_read_or_written_is_one_line(file: Path, tmp_path: Path) 
     assert run("report", "nothing", cwd=tmp_path).returncode == 2
 
 
+def test_a_file_that_was_named_by_mistake_is_not_replaced(file: Path, tmp_path: Path) -> None:
+    module(tmp_path, "job", PROGRAM.format(end="pass"))
+    program = tmp_path / "job" / "main.py"
+    text = program.read_text()
+    for command in (
+        ("run", "job", "--record", program),
+        ("run", "job", "--report", program),
+        ("report", file, "-o", program),
+        ("report", file, "--trace", program),
+    ):
+        done = run(*command, cwd=tmp_path)
+        assert (done.returncode != 0, done.stdout, len(done.stderr.splitlines())) == (True, "", 1)
+        assert "remove it, or name another file" in done.stderr
+        assert program.read_text() == text
+    for _ in range(2):  # those of a run before are replaced
+        assert run("run", "job", "--record", "run2.jsonl", "--report", "run2.html", cwd=tmp_path).returncode == 0
+
+
 def test_a_trace_in_place_of_the_page(file: Path) -> None:
     done = run("report", "run.jsonl", "--trace", "run.json", cwd=file.parent)
     assert (done.returncode, done.stdout, done.stderr) == (0, "run.json\n", "")

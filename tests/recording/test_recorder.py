@@ -114,7 +114,7 @@ def test_what_is_shown_is_the_same_with_a_recording(main: Path, tmp_path: Path) 
 
 
 def test_a_recording_replaces_an_older_one(main: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.jsonl").write_text("an older one\n" * 10_000)
+    (tmp_path / "run.jsonl").write_text('{"an": "older one"}\n' * 10_000)
     assert execute(main, tmp_path, PARCS_RECORD="run.jsonl").returncode == 0
     check_whole(read_recording(tmp_path / "run.jsonl"))
 
