@@ -17,6 +17,8 @@ _WHOLE = ("tests/web/page/", "tests/recording/test_report_page.py")
 _LONG = ("tests/cli/test_fetch", "tests/display/test_jupyterlab", "tests/display/test_notebook", "tests/examples/",
          "tests/packaging/", "tests/pool/limits/test_timeouts", "tests/program/test_types",
          "tests/test_benchmarks")  # fmt: skip
+# The longest of all, after those: their machines would start beside those of the cluster.
+_MACHINES = ("tests/provision/test_up",)
 
 
 class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
@@ -58,5 +60,6 @@ class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc]  # as above
 
 
 def _rank(scope: str) -> int:
-    """Return the place of tests in the order: those on the cluster, files with a browser, long ones, others."""
-    return next((rank for rank, names in enumerate(((_CLUSTER,), _WHOLE, _LONG)) if scope.startswith(names)), 3)
+    """Return the place of tests: those on the cluster, files with a browser, long ones, bare machines, others."""
+    ranks = enumerate(((_CLUSTER,), _WHOLE, _LONG, _MACHINES))
+    return next((rank for rank, names in ranks if scope.startswith(names)), 4)
