@@ -103,8 +103,7 @@ async def _ps(name: str | None, as_json: bool) -> None:
     from aioparcs.swarm.jobs.jobs import find_jobs, sweep
 
     async with open_leader() as swarm:
-        swept = await sweep(swarm)
-        for line in (*(f"removed what was left of job {orphan}" for orphan in swept.jobs), *swept.failures):
+        for line in (await sweep(swarm)).lines:
             click.echo(line, err=True)
         jobs = await find_jobs(swarm) if name is None else await named_jobs(swarm, [name])
         progress = await asyncio.gather(*(_progress(swarm, job) for job in jobs)) if as_json else []

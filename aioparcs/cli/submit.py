@@ -240,8 +240,7 @@ def _hint(job: str, files: FileNames) -> str:
 async def _sweep(swarm: SwarmClient, request: RunRequest) -> None:
     """Remove what dead runners have left; a failure is printed, and the run goes on."""
     try:
-        swept = await sweep(swarm)
-        for line in (*(f"removed what was left of job {job}" for job in swept.jobs), *swept.failures):
+        for line in (await sweep(swarm)).lines:
             _echo(request, line)
     except ClusterError as error:
         _echo(request, f"could not remove what is left of other jobs: {error.reason}")

@@ -34,13 +34,7 @@ from aioparcs.recording.full import FULL, OVER
 from aioparcs.settings import VERSION
 from aioparcs.transport import os_reason
 
-__all__ = [
-    "Recorder",
-    "begin",
-    "has_something_else",
-    "program_name",
-    "recorded",
-]
+__all__ = ["Recorder", "begin", "has_something_else", "program_name", "recorded"]
 
 # A recording is complete up to the last second, whatever ends its program; pools publish calls within two at the most.
 _PERIOD, _MOST = 0.5, 1 << 16  # seconds; and bytes after which lines are written at once

@@ -39,8 +39,8 @@ _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _MOST_TLS, _SHARE = 1024, 8
 
 
-class _Leak:
-    """A count that becomes less by itself, `_SLOW` in a second."""
+class _LeakyBucket:
+    """A count from which `_SLOW` leak in a second."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -83,7 +83,7 @@ class Listener:
         self._in_tls: PendingHandshakes[asyncio.Task[None]] = PendingHandshakes()
         self._pause: asyncio.TimerHandle | None = None
         self._next_report = 0.0
-        self._closed = _Leak(self._loop)
+        self._closed = _LeakyBucket(self._loop)
         self._loop.add_reader(sock, self._accept)
 
     async def aclose(self) -> None:

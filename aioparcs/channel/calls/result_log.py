@@ -72,7 +72,8 @@ class ResultLog:
 
     def mark_sent(self) -> None:
         """Note that those that waited have left the process: others may take their places."""
-        self._is_unsent = self._is_other_unsent = False
+        with self._lock:
+            self._is_unsent = self._is_other_unsent = False
 
     def clear(self) -> None:
         """Remove all results: none of them is wanted now."""
@@ -80,7 +81,7 @@ class ResultLog:
             for start in self._halves:
                 _pack_into(self._memory, start, 0)
             self._end = _HEAD.size
-            self.mark_sent()
+            self._is_unsent = self._is_other_unsent = False
 
     def read(self) -> bytes:
         """Return the frames that were written, concatenated, in any order but those of one call."""

@@ -17,7 +17,14 @@ import aiodocker
 import aiohttp
 
 from aioparcs.errors import ClusterError
-from aioparcs.swarm.docker.endpoint import DockerEndpoint, cluster_errors, find_leader, open_docker, to_cluster_error
+from aioparcs.swarm.docker.endpoint import (
+    DockerEndpoint,
+    cluster_errors,
+    find_leader,
+    open_docker,
+    status_of,
+    to_cluster_error,
+)
 from aioparcs.swarm.docker.images import ImageClient
 from aioparcs.swarm.docker.labels import JOB, ROLE, Role
 from aioparcs.swarm.docker.logs import LogLine, parse_logs
@@ -212,14 +219,12 @@ class SwarmClient:
         async with self._changes:
             for turn in range(_TRIES):
                 try:
-                    await delete(name)
+                    with self._errors(absent=True):
+                        await delete(name)
                     return
-                except (aiodocker.DockerError, aiohttp.ClientError, TimeoutError) as error:
-                    status = getattr(error, "status", 900)
-                    if status == 404:
-                        return
-                    if status < 500 or turn + 1 == _TRIES:
-                        raise to_cluster_error(self.leader, error) from error
+                except ClusterError as error:
+                    if status_of(error) < 500 or turn + 1 == _TRIES:
+                        raise
                 await asyncio.sleep(_PAUSE * 2**turn)
 
     def _errors(self, *, absent: bool = False) -> AbstractContextManager[None]:

@@ -34,6 +34,11 @@ class Swept(NamedTuple):
     jobs: list[str]
     failures: list[str]
 
+    @property
+    def lines(self) -> list[str]:
+        """What was done, for people."""
+        return [*(f"removed what was left of job {job}" for job in self.jobs), *self.failures]
+
 
 async def find_jobs(swarm: SwarmClient) -> list[SwarmJob]:
     """
